@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "autodiff/autodiff.h"
+#include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "ops/ops.h"
 
@@ -46,6 +46,9 @@ static inline double processor_seconds(void) {
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+/* The number of elements of an array. */
+#define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
@@ -161,6 +164,46 @@ static inline FILE *open_source(const char *name) {
     return f;
 }
 
+/* The path of results_nn/NAME.ENDING, a file of reference values; valid until the next call. */
+static inline const char *reference_path(const char *name, const char *ending) {
+    char path[256];
+    snprintf(path, sizeof path, "tests/reference/results_nn/%s.%s", name, ending);
+    return source_path(path);
+}
+
+/* y has the numbers of results_nn/NAME.txt, which has no others. */
+static inline void assert_reference(const char *name, const ad_var *y, double tol) {
+    FILE *f = fopen(reference_path(name, "txt"), "r");
+    assert_non_null(f);
+    double want;
+    for (int64_t k = 0; k < ad_numel(y); k++) {
+        assert_int_equal(fscanf(f, "%lf", &want), 1);
+        assert_close_in(name, ad_at(y, k), want, tol);
+    }
+    assert_int_equal(fscanf(f, "%lf", &want), EOF);
+    fclose(f);
+}
+
+/* The numbers behind the name of a line in results_nn/FILE.txt. Returns how many there are: at least 1, at most `most`. */
+static inline int reference_row(const char *file, const char *name, double *to, int most) {
+    char line[8192];
+    FILE *in = fopen(reference_path(file, "txt"), "r");
+    assert_non_null(in);
+    size_t length = strlen(name);
+    int n = 0;
+    while (n == 0 && fgets(line, sizeof line, in) != NULL) {
+        if (strncmp(line, name, length) != 0 || line[length] != ' ') continue;
+        char *at = line + length, *end;
+        for (double v = strtod(at, &end); end != at; at = end, v = strtod(at, &end)) {
+            assert_true(n < most);
+            to[n++] = v;
+        }
+    }
+    fclose(in);
+    if (n == 0) fail_msg("%s.txt has no line %s", file, name);
+    return n;
+}
+
 /* CRC-32, the checksum of zip archives and of our safetensors files, bit by bit. */
 static inline uint32_t crc32_of(const unsigned char *p, size_t n) {
     uint32_t c = ~0u;
@@ -189,6 +232,13 @@ static inline int set_item(ad_var *x, double value) { return set_all(x, &value);
 static inline ad_var *param_of(ad_graph *g, ad_dtype t, const double *values, ad_shape s) {
     ad_var *x = ad_param(g, t, NULL, s);
     if (!ad_is_nil(x)) set_all(x, values);
+    return x;
+}
+
+/* A parameter with the values cos(0.3 + 1.1 k), as in tests/reference/. */
+static inline ad_var *wave_of(ad_graph *g, ad_dtype t, ad_shape s) {
+    ad_var *x = ad_param(g, t, NULL, s);
+    for (int64_t k = 0; k < ad_numel(x); k++) ad_write_element(t, ad_data_mut(x), k, cos(0.3 + 1.1 * (double)k));
     return x;
 }
 

@@ -1,9 +1,10 @@
 #!/bin/sh
 # demos.sh: checks every demo: what it prints, its --help, how it refuses bad arguments, and that two runs print the
-# same. Prints TAP.
+# same. Prints TAP. AD_TEST_QUICK=1, for sanitizers: each demo is run, but not again with other seeds and options.
 set -u
 demos=${BUILD:-build}/demos
 . tests/cases
+again() { [ -n "${AD_TEST_QUICK:-}" ] || check "$@"; }
 
 # ---- checks of every demo ----------------------------------------------------------------------------
 
@@ -189,20 +190,20 @@ shows_reinforce() {
 check 'first prints the derivatives' shows_first
 check 'gradcheck agrees, and finds the wrong op' shows_gradcheck
 check 'custom_module learns with seed 0' shows_custom_module 0
-check 'custom_module learns with seed 1' shows_custom_module 1
+again 'custom_module learns with seed 1' shows_custom_module 1
 check 'custom_op computes currents' shows_custom_op 10
-check 'custom_op computes small currents' shows_custom_op 1000
+again 'custom_op computes small currents' shows_custom_op 1000
 check 'custom_op refuses a resistance of 0' refuses 'ohms: must be a number from 0.1 to ' custom_op --ohms 0
 check 'fit refuses too few points' refuses 'points: must be an integer from 20 to ' fit --points 4
 if "$demos/fit" 2>&1 | grep -q 'this build has no LAPACK'; then skip 'fit' 'this build has no LAPACK'
 else
     check 'fit finds parameters and their error bars' shows_fit
-    check 'fit of nearly exact data' shows_fit --noise 1e-5
-    check 'fit prints the same twice' same fit --seed 3
-    check 'fit depends on the seed' seed_matters fit
+    again 'fit of nearly exact data' shows_fit --noise 1e-5
+    again 'fit prints the same twice' same fit --seed 3
+    again 'fit depends on the seed' seed_matters fit
 fi
 check 'rosenbrock finds the minimum by three methods' shows_rosenbrock
-check 'rosenbrock finds the minimum from another start' shows_rosenbrock --x 1.5 --y -0.5
+again 'rosenbrock finds the minimum from another start' shows_rosenbrock --x 1.5 --y -0.5
 check 'rosenbrock refuses a start that is too far' refuses 'x: must be a number from -5 to 5' rosenbrock --x 6
 check 'rosenbrock reports that gnuplot is missing' misses_gnuplot
 if command -v gnuplot >/dev/null; then
@@ -215,7 +216,9 @@ check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor 
 check 'xor stops after --steps' gives_up_on_xor
 check 'control swings up the pendulum' swings_up
 check 'tiny learns the digits that it draws' learns_digits
-for seed in 0 1 2; do
+seeds=0
+[ -n "${AD_TEST_QUICK:-}" ] || seeds='0 1 2'
+for seed in $seeds; do
     check "pinn solves its equation with seed $seed" shows_pinn $seed
     check "xor learns with seed $seed" shows_xor $seed
     check "spiral learns with seed $seed" shows_spiral $seed
@@ -223,16 +226,16 @@ for seed in 0 1 2; do
     check "reinforce learns with seed $seed" shows_reinforce $seed
 done
 for demo in first gradcheck custom_module custom_op rosenbrock pinn xor spiral vae reinforce; do
-    check "$demo prints the same twice" same "$demo" --seed 3
+    again "$demo prints the same twice" same "$demo" --seed 3
 done
 check 'pinn refuses a grid of one point' refuses 'side: must be an integer from 2 to 100' pinn --side 1
-check 'pinn depends on the seed' seed_matters pinn --rounds 1
-check 'xor depends on the seed' seed_matters xor
-check 'vae depends on the seed' seed_matters vae --epochs 1
-check 'reinforce depends on the seed' seed_matters reinforce --updates 10
+again 'pinn depends on the seed' seed_matters pinn --rounds 1
+again 'xor depends on the seed' seed_matters xor
+again 'vae depends on the seed' seed_matters vae --epochs 1
+again 'reinforce depends on the seed' seed_matters reinforce --updates 10
 check 'vae refuses too few images' refuses 'images: must be an integer from 8 to' vae --images 7
 check 'reinforce refuses a rate of 0' refuses 'lr: must be a number from' reinforce --lr 0
-check 'spiral depends on the seed' seed_matters spiral --epochs 5
+again 'spiral depends on the seed' seed_matters spiral --epochs 5
 
 # ---- mnist, on images of 2 x 5 pixels in which pixel D is white for the digit D -----------------------------
 
@@ -320,14 +323,14 @@ digits t10k 20
 check 'mnist learns' shows_mnist
 check 'vae reads images in the format of MNIST' reads_images
 check 'vae reports a missing file' misses_images
-check 'mnist learns with a last batch that is smaller' shows_mnist --batch 7
+again 'mnist learns with a last batch that is smaller' shows_mnist --batch 7
 check 'mnist learns by a compiled program' compiles_mnist
 check 'mnist runs with adam, dropout and shifted images, and writes a log' runs_augmented
 check 'mnist refuses an unknown model' refuses 'model: must be mlp or lenet' mnist --data "$work" --model big
 check 'mnist refuses an unknown optimiser' refuses 'optim: must be sgd or adam' mnist --data "$work" --optim new
-check 'mnist resumes a run that was killed' resumes
-check 'mnist prints the same twice' same mnist --data "$work" --epochs 2 --seed 3
-check 'mnist depends on the seed' seed_matters mnist --data "$work" --epochs 2
+again 'mnist resumes a run that was killed' resumes
+again 'mnist prints the same twice' same mnist --data "$work" --epochs 2 --seed 3
+again 'mnist depends on the seed' seed_matters mnist --data "$work" --epochs 2
 if command -v gzip >/dev/null && ! grep -aq 'this build has no zlib' "$demos/mnist"; then
     gzip "$work"/t10k-*
     check 'mnist reads gzipped files' shows_mnist
@@ -391,9 +394,9 @@ if ! grep -aq 'this build has no libcsv' "$demos/housing"; then
     pictures optdigits.tra 300
     pictures optdigits.tes 60
     check 'housing learns' shows_housing
-    check 'housing prints the same twice' same housing --data "$work/houses.csv" --epochs 3
+    again 'housing prints the same twice' same housing --data "$work/houses.csv" --epochs 3
     check 'digits learns' shows_digits
-    check 'digits prints the same twice' same digits --data "$work" --epochs 2
+    again 'digits prints the same twice' same digits --data "$work" --epochs 2
 fi
 
 # ---- names, on generated names ---------------------------------------------------------------------------------
@@ -422,11 +425,11 @@ check 'names refuses an unknown cell' refuses 'cell: must be lstm or gru' names 
 if ! grep -aq 'this build has no libcsv' "$demos/names"; then
     spellings
     check 'names learns with an lstm' shows_names
-    check 'names learns with a gru of two layers' shows_names --cell gru --layers 2 --dropout 0.1
+    again 'names learns with a gru of two layers' shows_names --cell gru --layers 2 --dropout 0.1
     check 'names draws by the probabilities, 2 to 1' draws_at_temperature 1 290 375
-    check 'names draws 4 to 1 at a temperature of 1/2' draws_at_temperature 0.5 360 440
-    check 'names prints the same twice' same names --data "$work/names.txt" --epochs 2
-    check 'names depends on the seed' seed_matters names --data "$work/names.txt" --epochs 2
+    again 'names draws 4 to 1 at a temperature of 1/2' draws_at_temperature 0.5 360 440
+    again 'names prints the same twice' same names --data "$work/names.txt" --epochs 2
+    again 'names depends on the seed' seed_matters names --data "$work/names.txt" --epochs 2
 fi
 # ---- gpt, on its own text: sentences of four words, each one of four, which makes 0.312 nats per character ---------
 
@@ -458,7 +461,7 @@ check 'gpt refuses a file that is not there' refuses 'No such file' gpt --data "
 printf 'too short' >"$work/short"
 check 'gpt refuses a text shorter than blocks' refuses 'must be longer than a block' gpt --data "$work/short"
 check 'gpt learns' shows_gpt
-check 'gpt resumes to the bit' resumes_gpt
-check 'gpt prints the same twice' same gpt --layers 1 --width 16 --steps 20
-check 'gpt depends on the seed' seed_matters gpt --layers 1 --width 16 --steps 20
+again 'gpt resumes to the bit' resumes_gpt
+again 'gpt prints the same twice' same gpt --layers 1 --width 16 --steps 20
+again 'gpt depends on the seed' seed_matters gpt --layers 1 --width 16 --steps 20
 done_testing

@@ -5,8 +5,6 @@
 #include "ops/kernels/linalg/lapack.h"
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 enum { MAX_NUMEL = 4096 }; /* the largest array of these tests */
 
 /* Random numbers between -1 and 1. */

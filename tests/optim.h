@@ -7,24 +7,6 @@
 
 enum { MOST = 128 };
 
-/* The numbers behind a name in a file of tests/reference/results_nn. */
-static inline int expected_of(const char *file, const char *name, double to[MOST]) {
-    char path[256], line[8192];
-    snprintf(path, sizeof path, "tests/reference/results_nn/%s.txt", file);
-    FILE *in = open_source(path);
-    size_t length = strlen(name);
-    int n = 0;
-    while (n == 0 && fgets(line, sizeof line, in) != NULL) {
-        if (strncmp(line, name, length) != 0 || line[length] != ' ') continue;
-        char *at = line + length, *end;
-        for (double k = strtod(at, &end); end != at && n < MOST; at = end, k = strtod(at, &end)) to[n++] = k;
-    }
-    fclose(in);
-    if (n == 0) print_error("no %s in %s\n", name, path);
-    assert_true(n > 0);
-    return n;
-}
-
 #define RUN(name, call)                                                                                                \
     static nn_optim *make_##name(nn_module *m) { return call; }
 

@@ -6,8 +6,6 @@
 
 #include <limits.h>
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 /* ---- a call ----------------------------------------------------------------------------------------- */
 
 /* What the arguments of a call are taken from. */

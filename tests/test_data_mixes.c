@@ -26,7 +26,7 @@ static void labels_are_smoothed(void **state) {
                  "smooth_labels: smoothing 1.5: it must be from 0 to 1");
     assert_fails(g, nn_smooth_labels(classes, 0, 0), AD_EVALUE, "smooth_labels: 0 classes");
     double balanced[4], y10[] = { 0, 1, 1, 3, 3, 3, 1, 0, 3, 3 };
-    row_of("balanced", balanced, 4);
+    reference_row("training", "balanced", balanced, 4);
     ad_var *w = nn_class_weights(ad_tensor(g, AD_F64, y10, AD_SHAPE(10)), 3 + 1);
     assert_true(ad_at(w, 2) == 0);
     static const int class_of[] = { 0, 1, 3 };

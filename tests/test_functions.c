@@ -7,7 +7,6 @@
 #include "nn/nn.h"
 
 enum { MOST_OPERANDS = 4 };
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
 /* ---- the functions --------------------------------------------------------------------------------------- */
 

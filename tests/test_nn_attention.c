@@ -5,24 +5,7 @@
 #include "autodiff/extend.h"
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
-static ad_var *wave(ad_graph *g, ad_dtype t, ad_shape s) {
-    ad_var *x = ad_param(g, t, NULL, s);
-    double *values = calloc((size_t)ad_numel(x), sizeof *values);
-    for (int64_t k = 0; k < ad_numel(x); k++) values[k] = cos(0.3 + 1.1 * (double)k);
-    set_all(x, values);
-    free(values);
-    return x;
-}
-
 /* ---- states of torch.nn.TransformerEncoder: see tests/reference/torch_state.py ----------------------------------- */
-
-static const char *reference(const char *name) {
-    static char path[256];
-    snprintf(path, sizeof path, "tests/reference/results_nn/%s", name);
-    return source_path(path);
-}
 
 static nn_module *encoder(ad_graph *g, ad_dtype t, bool plain) {
     nn_transformer_opts o = { .width = 8, .heads = plain ? 4 : 2, .feedforward = 12, .layers = 2 };
@@ -48,18 +31,6 @@ static ad_var *masked(nn_module *m, ad_var *x, bool plain) {
     return nn_apply_encoder(m, x, (nn_attention_masks){ plain ? mask : NULL, padding, false, !plain });
 }
 
-static void compare_with_file(const char *name, const ad_var *y, double tol) {
-    FILE *f = fopen(reference(name), "r");
-    assert_non_null(f);
-    double want;
-    for (int64_t k = 0; k < ad_numel(y); k++) {
-        assert_int_equal(fscanf(f, "%lf", &want), 1);
-        assert_close_in(name, ad_at(y, k), want, tol);
-    }
-    assert_int_equal(fscanf(f, "%lf", &want), EOF);
-    fclose(f);
-}
-
 /* What we save, torch loads with strict names and predicts the same; without torch nothing is compared. */
 static void check_by_torch(int n, const char *const names[]) {
     enum { NO_TORCH = 77 };
@@ -81,16 +52,13 @@ static void torchs_encoders_predict_the_same(void **state) {
         bool plain = i >= 2;
         double tol = t == AD_F32 ? 1e-5 : 1e-12;
         nn_module *m = encoder(g, t, plain), *again = encoder(g, t, plain);
-        char file[64];
-        snprintf(file, sizeof file, "%s.safetensors", names[i]);
-        assert_int_equal(nn_load(m, reference(file)), AD_OK);
-        snprintf(file, sizeof file, "%s.txt", names[i]);
-        ad_var *x = wave(g, t, AD_SHAPE(3, 6, 8)), *y = masked(m, x, plain);
+        assert_int_equal(nn_load(m, reference_path(names[i], "safetensors")), AD_OK);
+        ad_var *x = wave_of(g, t, AD_SHAPE(3, 6, 8)), *y = masked(m, x, plain);
         assert_ok(g);
-        compare_with_file(file, y, tol);
+        assert_reference(names[i], y, tol);
         assert_int_equal(nn_save(m, path_of(names[i])), AD_OK);
         assert_int_equal(nn_load(again, path_of(names[i])), AD_OK);
-        compare_with_file(file, masked(again, x, plain), tol);
+        assert_reference(names[i], masked(again, x, plain), tol);
         ad_graph_free(g);
     }
     if (!test_quick()) check_by_torch(COUNT(names), names);
@@ -140,7 +108,7 @@ static void steps_give_what_the_whole_gives(void **state) {
             ad_graph *g = ad_graph_new();
             nn_module *m = generator(g, kind, (ad_dtype)t);
             ad_enable_grad(g, false);
-            ad_var *x = wave(g, (ad_dtype)t, AD_SHAPE(SEQUENCES, STEPS, WIDTH)), *all = nn_apply(m, x);
+            ad_var *x = wave_of(g, (ad_dtype)t, AD_SHAPE(SEQUENCES, STEPS, WIDTH)), *all = nn_apply(m, x);
             assert_ok(g);
             const int64_t capacities[] = { STEPS, 300 };
             for (int i = 0; i < 2; i++)
@@ -156,7 +124,7 @@ static void a_cache_ends_with_its_scope(void **state) {
     ad_graph *g = ad_graph_new();
     nn_module *m = generator(g, 0, AD_F64);
     ad_enable_grad(g, false);
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(SEQUENCES, STEPS, WIDTH)), *all = nn_apply(m, x);
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(SEQUENCES, STEPS, WIDTH)), *all = nn_apply(m, x);
     for (int i = 0; i < 3; i++) {
         ad_mark scope = ad_begin(g);
         assert_int_equal(nn_cache_begin(m, SEQUENCES, 4), AD_OK);
@@ -172,7 +140,7 @@ static void caches_refuse_what_they_cannot_do(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *m = generator(g, 2, AD_F64), *twice = nn_sequential(g, m, m);
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(SEQUENCES, 3, WIDTH)), *one = wave(g, AD_F64, AD_SHAPE(1, 3, WIDTH));
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(SEQUENCES, 3, WIDTH)), *one = wave_of(g, AD_F64, AD_SHAPE(1, 3, WIDTH));
     nn_module *attention = nn_multihead_attention(g, AD_F64, (nn_attention_opts){ .embed = WIDTH, .heads = 2 });
     assert_int_equal(nn_cache_begin(m, SEQUENCES, 4), AD_OK);
     assert_fails(g, nn_apply(m, x), AD_EGRAD, "cached steps have no gradients");
@@ -204,8 +172,8 @@ static void decoders_generate_too(void **state) {
     nn_module *m = nn_transformer_decoder(g, AD_F64, o);
     nn_train(m, false);
     ad_enable_grad(g, false);
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(SEQUENCES, STEPS, WIDTH));
-    ad_var *memory = ad_muls(wave(g, AD_F64, AD_SHAPE(SEQUENCES, 4, WIDTH)), -1);
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(SEQUENCES, STEPS, WIDTH));
+    ad_var *memory = ad_muls(wave_of(g, AD_F64, AD_SHAPE(SEQUENCES, 4, WIDTH)), -1);
     const nn_attention_masks none = { 0 };
     ad_var *all = nn_apply_decoder(m, x, memory, none, none);
     assert_int_equal(nn_cache_begin(m, SEQUENCES, STEPS), AD_OK);
@@ -225,8 +193,8 @@ static nn_module *tied(ad_graph *g) {
 
 static void write_state(ad_graph *g, const char *weight, const char *path) {
     nn_module *part[2] = { nn_embedding(g, AD_F64, 5, 3), nn_module_new(g, "bias", (nn_forward_fn *)nn_apply, 0) };
-    nn_add_parameter(part[1], "bias", wave(g, AD_F64, AD_SHAPE(5)));
-    ad_set(nn_find_parameter(part[0], "weight"), ad_data(wave(g, AD_F64, AD_SHAPE(5, 3))));
+    nn_add_parameter(part[1], "bias", wave_of(g, AD_F64, AD_SHAPE(5)));
+    ad_set(nn_find_parameter(part[0], "weight"), ad_data(wave_of(g, AD_F64, AD_SHAPE(5, 3))));
     nn_module *m = nn_module_new(g, "state", (nn_forward_fn *)nn_apply, 0);
     nn_module *second = nn_module_new(g, "linear", (nn_forward_fn *)nn_apply, 0);
     bool other = weight[0] == '1';
@@ -252,7 +220,7 @@ static void a_shared_weight_is_one_parameter(void **state) {
     nn_module *whole = nn_sequential(g, nn_identity(g), twin); /* aliases of a child's child */
     assert_ptr_equal(nn_find_parameter(whole, "1.1.weight"), nn_find_parameter(whole, "1.0.weight"));
     assert_int_equal(nn_parameter_count(whole), 2);
-    assert_null(nn_linear_shared(g, wave(g, AD_F64, AD_SHAPE(3)), true));
+    assert_null(nn_linear_shared(g, wave_of(g, AD_F64, AD_SHAPE(3)), true));
     assert_fails(g, ad_nil(g), AD_ESHAPE, "linear_shared: the weight is [3]; it must be [out, in]");
     ad_graph_free(g);
 }
@@ -263,7 +231,7 @@ static void a_shared_weight_is_loaded_by_either_name(void **state) {
         ad_graph *g = ad_graph_new();
         nn_module *m = tied(g), *from = i == 2 ? tied(g) : NULL;
         if (from != NULL) {
-            ad_set(nn_find_parameter(from, "0.weight"), ad_data(wave(g, AD_F64, AD_SHAPE(5, 3))));
+            ad_set(nn_find_parameter(from, "0.weight"), ad_data(wave_of(g, AD_F64, AD_SHAPE(5, 3))));
             assert_int_equal(nn_save(from, path_of("tied")), AD_OK);
         } else write_state(g, i ? "1.weight" : "0.weight", path_of("tied"));
         assert_int_equal(nn_load(m, path_of("tied")), AD_OK);
@@ -315,7 +283,7 @@ static void positions_are_added(void **state) {
 static void rotary_turns_by_position(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *q = wave(g, AD_F64, AD_SHAPE(1, 4)), *k = ad_muls(wave(g, AD_F64, AD_SHAPE(1, 4)), -2);
+    ad_var *q = wave_of(g, AD_F64, AD_SHAPE(1, 4)), *k = ad_muls(wave_of(g, AD_F64, AD_SHAPE(1, 4)), -2);
     double first = ad_item(ad_matmul(ad_rotary(q, 7, 100), ad_transpose(ad_rotary(k, 4, 100))));
     double second = ad_item(ad_matmul(ad_rotary(q, 1003, 100), ad_transpose(ad_rotary(k, 1000, 100))));
     assert_close(first, second, 1e-12);
@@ -357,7 +325,7 @@ static void a_sequence_of_padding(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_multihead_attention(g, AD_F64, (nn_attention_opts){ .embed = 4, .heads = 2 });
-    ad_var *bias = nn_find_parameter(m, "out_proj.bias"), *x = wave(g, AD_F64, AD_SHAPE(2, 3, 4));
+    ad_var *bias = nn_find_parameter(m, "out_proj.bias"), *x = wave_of(g, AD_F64, AD_SHAPE(2, 3, 4));
     nn_init_uniform(bias, 1, 2);
     ad_var *padding = ad_tensor(g, AD_F64, (double[]){ 0, 1, 0, 1, 1, 1 }, AD_SHAPE(2, 3));
     ad_var *y = nn_apply_attention(m, x, x, x, (nn_attention_masks){ .padding = padding });
@@ -373,7 +341,7 @@ static void masks_by_head(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_multihead_attention(g, AD_F64, (nn_attention_opts){ .embed = 4, .heads = 2 });
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(3, 2, 4)), *mask = wave(g, AD_F64, AD_SHAPE(3, 2, 2, 2));
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(3, 2, 4)), *mask = wave_of(g, AD_F64, AD_SHAPE(3, 2, 2, 2));
     ad_var *y = nn_apply_attention(m, x, x, x, (nn_attention_masks){ .mask = mask });
     ad_var *flat = ad_reshape(mask, AD_SHAPE(6, 2, 2));
     ad_var *z = nn_apply_attention(m, x, x, x, (nn_attention_masks){ .mask = flat });
@@ -387,7 +355,7 @@ static void dropout_is_for_training(void **state) {
     ad_graph *g = ad_graph_new();
     nn_transformer_opts o = { .width = 4, .heads = 2, .feedforward = 8, .dropout = 0.5 };
     nn_module *m = nn_transformer_encoder_layer(g, AD_F64, o);
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(1, 3, 4)), *a = nn_apply(m, x), *b = nn_apply(m, x);
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(1, 3, 4)), *a = nn_apply(m, x), *b = nn_apply(m, x);
     nn_train(m, false);
     ad_var *c = nn_apply(m, x), *d = nn_apply(m, x);
     bool differ = false;
@@ -404,7 +372,7 @@ static void failures_name_the_cause(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_multihead_attention(g, AD_F64, (nn_attention_opts){ .embed = 4, .heads = 2 });
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3, 4)), *y = wave(g, AD_F64, AD_SHAPE(2, 2, 4));
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3, 4)), *y = wave_of(g, AD_F64, AD_SHAPE(2, 2, 4));
     const nn_attention_masks none = { 0 };
     nn_module *act = nn_relu(g);
     assert_fails(g, nn_apply(m, ad_ones(g, AD_F64, AD_SHAPE(3, 4))), AD_ESHAPE,

@@ -579,12 +579,6 @@ static void we_predict_what_python_does(void **state) {
 
 /* ---- PyTorch's states, see tests/reference/torch_state.py -------------------------------------------------- */
 
-static const char *reference(const char *name, const char *ending) {
-    char path[256];
-    snprintf(path, sizeof path, "tests/reference/results_nn/%s.%s", name, ending);
-    return source_path(path);
-}
-
 static nn_module *images_net(ad_graph *g) {
     nn_conv_opts there = { .in = 1, .out = 3, .kernel = 3, .padding = 1 };
     nn_conv_opts back = { .in = 3, .out = 2, .kernel = 2, .kernel_w = 3, .stride = 2, .stride_w = 1 };
@@ -602,19 +596,11 @@ static nn_module *words_net(ad_graph *g) {
 }
 
 static void assert_predicts(const char *name, nn_module *net, ad_var *x, int64_t n) {
-    assert_int_equal(nn_load(net, reference(name, "safetensors")), AD_OK);
+    assert_int_equal(nn_load(net, reference_path(name, "safetensors")), AD_OK);
     ad_var *y = nn_predict(net, x, 1);
     assert_ok(nn_graph_of(net));
     assert_int_equal(ad_numel(y), n);
-    FILE *f = fopen(reference(name, "txt"), "r");
-    assert_non_null(f);
-    double want;
-    for (int64_t k = 0; k < n; k++) {
-        assert_int_equal(fscanf(f, "%lf", &want), 1);
-        assert_close_in(name, ad_at(y, k), want, 1e-6);
-    }
-    assert_int_equal(fscanf(f, "%lf", &want), EOF);
-    fclose(f);
+    assert_reference(name, y, 1e-6);
 }
 
 static void we_predict_what_torch_does(void **state) {

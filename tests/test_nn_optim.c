@@ -111,7 +111,7 @@ static void optimisers_are_as_in_torch(void **state) {
     (void)state;
     for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
         double expected[MOST];
-        assert_int_equal(expected_of("optim", runs[r].name, expected), 5);
+        assert_int_equal(reference_row("optim", runs[r].name, expected, MOST), 5);
         problem p = problem_new(AD_F64);
         take_steps(&p, &runs[r], STEPS);
         assert_ok(p.g);
@@ -149,7 +149,7 @@ static void lbfgs_is_as_in_torch(void **state) {
                   { "far", { .lr = 30, .max_iter = 2 } } };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         double expected[MOST], loss;
-        int n = expected_of("lbfgs", cases[c].name, expected) / 7;
+        int n = reference_row("lbfgs", cases[c].name, expected, MOST) / 7;
         ad_graph *g = ad_graph_new();
         rosenbrock_in_two r = rosenbrock_new(g, AD_F64);
         nn_optim *opt = nn_lbfgs(r.m, cases[c].o);

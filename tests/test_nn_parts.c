@@ -3,17 +3,6 @@
 #include "nn/nn.h"
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
-static ad_var *wave(ad_graph *g, ad_dtype t, ad_shape s) {
-    ad_var *x = ad_param(g, t, NULL, s);
-    double *values = calloc((size_t)ad_numel(x) + 1, sizeof *values);
-    for (int64_t k = 0; k < ad_numel(x); k++) values[k] = cos(0.3 + 1.1 * (double)k);
-    set_all(x, values);
-    free(values);
-    return x;
-}
-
 static void assert_same(const ad_var *a, const ad_var *b) {
     assert_true(ad_shape_equal(ad_shape_of(a), ad_shape_of(b)));
     for (int64_t i = 0; i < ad_numel(a); i++) assert_true(ad_at(a, i) == ad_at(b, i));
@@ -115,7 +104,7 @@ static void hooks_see_and_change(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *m = tree(g), *inner = nn_find_module(m, "1.body.0");
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3)), *plain = nn_apply(m, x);
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3)), *plain = nn_apply(m, x);
     calls c = { 0 };
     int a = nn_hook_before(inner, count_before, &c), b = nn_hook_after(inner, count_after, &c);
     assert_true(a > 0 && b > a);
@@ -164,7 +153,7 @@ static void hooks_run_in_order_and_end(void **state) {
     nn_module *m = nn_module_new(g, "same", same, sizeof(calls *));
     *(calls **)nn_self(m) = &c;
     static const int one = 1, two = 2, three = 3;
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2));
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2));
     nn_hook_before(m, add_digit, (void *)&one);
     c.number = nn_hook_before(m, go_away, &c);
     int second = nn_hook_before(m, add_digit, (void *)&two);
@@ -198,7 +187,7 @@ static void hooks_that_give_nothing_are_errors(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *l = nn_linear(g, AD_F64, 3, 2, true);
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3));
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3));
     int hook = nn_hook_before(l, set_null, NULL);
     assert_fails(g, nn_apply(l, x), AD_EVALUE, "apply: a hook before of linear set number 0 to NULL");
     nn_unhook(l, hook);
@@ -217,7 +206,7 @@ static void layers_of_several_inputs_have_hooks(void **state) {
     nn_module *encoder = nn_transformer_encoder(g, AD_F64, o), *decoder = nn_transformer_decoder(g, AD_F64, o);
     static const char *const paths[] = { "layers.1.self_attn", "layers.0", "", "layers.1.norm2" };
     static const int inputs[2][4] = { { 5, 3, 3, 1 }, { 5, 6, 6, 1 } };
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3, 4)), *memory = ad_muls(x, 0.5);
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3, 4)), *memory = ad_muls(x, 0.5);
     for (int d = 0; d < 2; d++)
         for (int i = 0; i < COUNT(paths); i++) {
             nn_module *m = d ? decoder : encoder, *part = nn_find_module(m, paths[i]);
@@ -245,7 +234,7 @@ static void layers_of_several_inputs_have_hooks(void **state) {
     assert_int_equal(c.after, 2);
     nn_module *pair = nn_bilinear(g, AD_F64, 4, 4, 2, true);
     nn_hook_after(pair, count_after, &c);
-    nn_apply_bilinear(pair, wave(g, AD_F64, AD_SHAPE(2, 4)), wave(g, AD_F64, AD_SHAPE(2, 4)));
+    nn_apply_bilinear(pair, wave_of(g, AD_F64, AD_SHAPE(2, 4)), wave_of(g, AD_F64, AD_SHAPE(2, 4)));
     assert_int_equal(c.after, 3);
     assert_ok(g);
     ad_graph_free(g);
@@ -268,7 +257,7 @@ static void own_modules_take_and_give_several(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_module_new_n(g, "pair", sum_and_difference, 0);
-    ad_var *a = wave(g, AD_F64, AD_SHAPE(3)), *b = ad_square(a), *y[2];
+    ad_var *a = wave_of(g, AD_F64, AD_SHAPE(3)), *b = ad_square(a), *y[2];
     assert_int_equal(nn_apply_n(m, 2, (ad_var *[]){ a, b }, 2, y), AD_OK);
     assert_same(y[0], ad_add(a, b));
     assert_same(y[1], ad_sub(a, b));
@@ -297,7 +286,7 @@ static void own_modules_take_and_give_several(void **state) {
 static void layers_take_their_inputs_in_order(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3, 4)), *k = ad_muls(x, 0.5), *v = ad_square(x), *y[3];
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3, 4)), *k = ad_muls(x, 0.5), *v = ad_square(x), *y[3];
     ad_var *mask = ad_tensor(g, AD_F64, (double[]){ 0, -1, 2, 1, 0, -3, 0.5, 0, 0 }, AD_SHAPE(3, 3));
     ad_var *padding = ad_tensor(g, AD_F64, (double[]){ 0, 0, 1, 0, 0, 0 }, AD_SHAPE(2, 3));
     nn_attention_masks masks = { .mask = mask, .padding = padding };
@@ -314,7 +303,7 @@ static void layers_take_their_inputs_in_order(void **state) {
     assert_same(y[0], nn_apply_decoder(d, x, k, (nn_attention_masks){ .mask = mask },
                                        (nn_attention_masks){ .padding = padding }));
     nn_module *lstm = nn_lstm(g, AD_F64, (nn_rnn_opts){ .in = 4, .hidden = 3 });
-    ad_var *h = wave(g, AD_F64, AD_SHAPE(1, 2, 3)), *c = ad_square(h);
+    ad_var *h = wave_of(g, AD_F64, AD_SHAPE(1, 2, 3)), *c = ad_square(h);
     nn_rnn_state s = { h, c };
     assert_int_equal(nn_apply_n(lstm, 3, (ad_var *[]){ x, h, c }, 3, y), AD_OK);
     assert_same(y[0], nn_apply_rnn(lstm, x, &s));
@@ -325,7 +314,7 @@ static void layers_take_their_inputs_in_order(void **state) {
     assert_int_equal(nn_apply_n(gru, 3, (ad_var *[]){ x, h, c }, 1, y), AD_EVALUE);
     assert_fails(g, y[0], AD_EVALUE, "apply_n: gru has up to 2 inputs and 2 results, not 3 and 1");
     nn_module *b = nn_bilinear(g, AD_F64, 4, 3, 2, true);
-    ad_var *p = wave(g, AD_F64, AD_SHAPE(2, 4)), *q = wave(g, AD_F64, AD_SHAPE(2, 3));
+    ad_var *p = wave_of(g, AD_F64, AD_SHAPE(2, 4)), *q = wave_of(g, AD_F64, AD_SHAPE(2, 3));
     assert_int_equal(nn_apply_n(b, 2, (ad_var *[]){ p, q }, 1, y), AD_OK);
     assert_same(y[0], nn_apply_bilinear(b, p, q));
     assert_ok(g);
@@ -348,7 +337,7 @@ static void a_replaced_module_is_used_everywhere(void **state) {
     char names[200];
     nn_module *m = tree(g),
               *with = nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_linear(g, AD_F64, 4, 3, false));
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3));
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3));
     ad_var *first = nn_apply(nn_find_module(m, "0"), x), *block = nn_apply(with, first);
     ad_var *want = nn_apply(with, ad_add(block, first));
     assert_int_equal(nn_replace_module(m, "1.body", with), AD_OK);
@@ -362,7 +351,7 @@ static void a_replaced_module_is_used_everywhere(void **state) {
     nn_module *old = nn_find_module(m, "2.1");
     assert_int_equal(nn_replace_module(m, "2.1", nn_linear(g, AD_F64, 4, 3, true)), AD_OK);
     assert_non_null(nn_find_parameter(m, "1.body.1.bias"));
-    assert_shape(nn_apply(old, wave(g, AD_F64, AD_SHAPE(2, 4))), AD_SHAPE(2, 3));
+    assert_shape(nn_apply(old, wave_of(g, AD_F64, AD_SHAPE(2, 4))), AD_SHAPE(2, 3));
     nn_optim *opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.1 });
     assert_int_equal(ad_backward(ad_sum(nn_apply(m, x))), AD_OK);
     assert_int_equal(nn_step(opt), AD_OK);
@@ -396,7 +385,7 @@ static void layers_of_transformers_are_replaced(void **state) {
     ad_graph *g = ad_graph_new();
     nn_transformer_opts o = { .width = 4, .heads = 2, .feedforward = 5, .layers = 2, .dropout = AD_ZERO };
     nn_module *e = nn_transformer_encoder(g, AD_F64, o);
-    ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3, 4));
+    ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3, 4));
     nn_attention_masks causal = { .causal = true };
     ad_var *half = nn_apply_encoder(nn_find_module(e, "layers.0"), x, causal);
     assert_int_equal(nn_replace_module(e, "layers.1", nn_tanh(g)), AD_OK);
@@ -478,7 +467,7 @@ static void short_memory_changes_nothing(void **state) {
         test_memory memory = { .fail_at = -1 };
         ad_graph *g = test_graph(&memory);
         nn_module *m = tree(g), *with = nn_mlp(g, AD_F64, 3, (int64_t[]){ 3, 4, 3 }, ad_tanh);
-        ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3)), *before = nn_apply(m, x);
+        ad_var *x = wave_of(g, AD_F64, AD_SHAPE(2, 3)), *before = nn_apply(m, x);
         for (size_t done = 0; done < padding; done += 104) ad_scope_alloc(g, 104);
         memory.fail_at = memory.calls + (padding > 0), memory.fail_on = true; /* the first one is that of the list */
         int rc = nn_replace_module(m, "1.body", with);

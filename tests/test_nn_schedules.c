@@ -141,7 +141,7 @@ static const schedule_case edges[] = {
 /* The rates of the first steps, as many as the file has. */
 static void assert_rates(const char *file, const schedule_case *c) {
     double expected[MOST];
-    int n = expected_of(file, c->name, expected);
+    int n = reference_row(file, c->name, expected, MOST);
     problem p = problem_new(AD_F64);
     nn_optim *opt = nn_sgd(p.m, (nn_sgd_opts){ .lr = 0.5 });
     nn_schedule *s = c->make(opt);

@@ -294,7 +294,7 @@ static void statistics_of_averages_are_torchs(void **state) {
         assert_false(nn_training(nn_find_module(m, "1")));
         assert_true(nn_training(m));
         compare(name, m, 1e-12);
-        int n = row_of(name, want, 60);
+        int n = reference_row("training", name, want, 60);
         for (int k = 0; k < 4; k++) {
             assert_close(ad_at(nn_find_buffer(norm, "running_mean"), k), want[n - 8 + k], 1e-12);
             assert_close(ad_at(nn_find_buffer(norm, "running_var"), k), want[n - 4 + k], 1e-12);
@@ -450,7 +450,7 @@ static void rates_are_found_as_fastai_and_lightning_do(void **state) {
     nn_module *m = net_new(g, AD_F64), *same = nn_copy(m);
     nn_optim *opt = sgd(m);
     double want[100], tried[60], losses[60];
-    int n = row_of("rates", want, 100);
+    int n = reference_row("training", "rates", want, 100);
     nn_rates found;
     nn_rate_opts o = { .from = 1e-4, .to = 100, .steps = 60, .batch = 8, .smoothing = 0.8, .in_order = true };
     o.rates = tried, o.losses = losses;

@@ -5,7 +5,6 @@
 #include "tests/common.h"
 
 enum { MOST_ARRAYS = 12, MOST_ATTRS = 8, MOST_LINES = 32, MOST_NAME = 80 };
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
 typedef struct {
     char name[MOST_NAME], op[MOST_NAME];

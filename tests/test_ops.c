@@ -1,8 +1,6 @@
 /* test_ops.c: ad_check_op for every op of the table; conventions, aliasing, accuracy, bad operands. */
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 static ad_var *scalar(ad_graph *g, double v) { return ad_param(g, AD_F64, &v, AD_SCALAR); }
 
 /* ---- every op, every sample ------------------------------------------------------------------------------- */

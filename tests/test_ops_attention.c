@@ -1,8 +1,6 @@
 /* test_ops_attention.c: attention beside plain loops, over several tiles; masks, dropout, memory, failures. */
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 /* ---- the reference: one head in f64, pair by pair ----------------------------------------------------------- */
 
 typedef struct {

@@ -3,8 +3,6 @@
 
 #include "ops/kernels/net/winograd.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 typedef struct {
     int64_t n, c, o, groups, h, w, padding[2];
 } sizes;

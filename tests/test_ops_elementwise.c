@@ -3,8 +3,6 @@
 
 #include "tests/second.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 /* ---- special points: values of PyTorch 1.13 unless a line says otherwise -------------------------------------- */
 
 static ad_var *clamp(ad_var *x) { return ad_clamp(x, -1, 2); }

@@ -1,8 +1,6 @@
 /* test_ops_networks.c: ops of networks: special points, options, long arrays, masks, running averages, failures. */
 #include "common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 static ad_var *param(ad_graph *g, const double *values, ad_shape s) { return param_of(g, AD_F64, values, s); }
 
 static void assert_values(const ad_var *x, const double *want, double tol, const char *what) {

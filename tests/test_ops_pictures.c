@@ -4,8 +4,6 @@
 
 #include "autodiff/extend.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 /* ---- the cases --------------------------------------------------------------------------------------------------- */
 
 typedef ad_var *call_fn(ad_var *const x[]);

@@ -7,8 +7,6 @@
 #include "ops/functional.h"
 #include "ops/kernels/elementwise/loggamma.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 /* ---- functions by name ------------------------------------------------------------------------------------------- */
 
 typedef ad_var *call_fn(ad_var *const p[]);

@@ -1,8 +1,6 @@
 /* test_ops_reductions.c: reductions, running sums: axes, special points, accuracy, second derivatives, bad operands. */
 #include "tests/second.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 static void assert_grads(const ad_var *x, const double *want, const char *name) {
     for (int64_t i = 0; i < ad_numel(x); i++) assert_within(ad_grad_at(x, i), want[i], 1e-14, name);
 }

@@ -4,8 +4,6 @@
 #include "ops/kernels/net/im2col.h"
 #include "ops/kernels/shape/copy.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 static ad_var *numbers(ad_graph *g, ad_dtype t, ad_shape s) {
     return ad_reshape(ad_arange(g, t, 0, (double)ad_shape_numel(s), 1), s);
 }

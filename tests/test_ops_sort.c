@@ -4,8 +4,6 @@
 #include "autodiff/extend.h"
 #include "ops/kernels/sort/order.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 /* ---- the kernel against qsort -------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -1,8 +1,6 @@
 /* test_ops_special.c: special functions over their range, by mpmath; special values, derivatives, errors. */
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 /* ---- over the range -------------------------------------------------------------------------------------- */
 
 /* Values: mpmath, 80 digits. The operands are numbers of f32. */

@@ -3,8 +3,6 @@
 
 #include "ops/functional.h"
 
-#define COUNT(a) (int)(sizeof(a) / sizeof *(a))
-
 /* Each kind of part, number i of n, of an array [n,4]. Parts overlap, lie far apart, and have steps of both signs. */
 static ad_var *index_of(ad_var *x, int i, ad_shape s) {
     return ad_full(ad_graph_of(x), i % 2 ? AD_F64 : AD_F32, i, s);

@@ -2,8 +2,6 @@
    ops did not differentiate. tests/test_special.c and ad_check_op hold whole ops; these are expressions. */
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
-
 static ad_var *param(ad_graph *g, ad_dtype t, double value) {
     ad_var *x = ad_param(g, t, NULL, AD_SCALAR);
     if (t == AD_F64) ad_set(x, &value);

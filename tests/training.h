@@ -6,8 +6,6 @@
 #include "nn/nn.h"
 #include "tests/common.h"
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
-
 enum { ROWS = 22, EPOCHS = 3 };
 
 static inline void set_parameters(nn_module *m) {
@@ -34,28 +32,9 @@ static inline nn_dataset data_new(ad_graph *g, ad_dtype t) {
 static inline nn_optim *sgd(nn_module *m) { return nn_sgd(m, (nn_sgd_opts){ .lr = 0.2, .momentum = 0.9 }); }
 static inline nn_optim *adam(nn_module *m) { return nn_adam(m, (nn_adam_opts){ .lr = 0.05 }); }
 
-/* The numbers of a row of training.txt; returns how many there are. */
-static inline int row_of(const char *name, double *to, int most) {
-    FILE *f = open_source("tests/reference/results_nn/training.txt");
-    char line[8000];
-    int n = 0;
-    size_t length = strlen(name);
-    while (fgets(line, sizeof line, f) != NULL) {
-        if (strncmp(line, name, length) != 0 || line[length] != ' ') continue;
-        char *at = line + length, *end = NULL;
-        for (double v = strtod(at, &end); end != at; v = strtod(at = end, &end)) {
-            assert_true(n < most);
-            to[n++] = v;
-        }
-    }
-    fclose(f);
-    assert_true(n > 0);
-    return n;
-}
-
 static inline void compare(const char *name, const nn_module *m, double tol) {
     double want[200];
-    int n = row_of(name, want, 200), at = 0;
+    int n = reference_row("training", name, want, COUNT(want)), at = 0;
     for (int i = 0; i < nn_parameter_count(m); i++)
         for (int64_t k = 0; k < ad_numel(nn_parameter_at(m, i).var); k++)
             assert_close_in(name, ad_at(nn_parameter_at(m, i).var, k), want[at++], tol);

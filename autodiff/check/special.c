@@ -112,8 +112,8 @@ static int compare_operand(const ad__trial *t, int i, const ad_var *dx, const ch
 
 /* Both rules fail, or neither does. */
 static int compare_codes(const ad__trial *t, int by_vjp, int by_backward) {
-    char what[300];
-    describe(t, 0, "codes of vjp and backward", what, sizeof what);
+    char what[300] = "";
+    if (by_vjp != by_backward) describe(t, 0, "codes of vjp and backward", what, sizeof what);
     return ad__compare(t->check->report, t->check->type->name, -1, 0, by_vjp, by_backward, 0, 0, what);
 }
 
