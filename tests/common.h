@@ -100,6 +100,23 @@ static inline void assert_shape_at(const ad_var *x, ad_shape want, const char *f
 }
 #define assert_shape(x, want) assert_shape_at(x, want, __FILE__, __LINE__)
 
+/* x has these n values, its gradient has; with the name of a table row. */
+static inline void assert_values_in(const char *row, const ad_var *x, int64_t n, const double *want, double tol) {
+    assert_ok(ad_graph_of(x));
+    assert_int_equal(ad_numel(x), n);
+    for (int64_t k = 0; k < n; k++) assert_close_in(row, ad_at(x, k), want[k], tol);
+}
+static inline void assert_grads_in(const char *row, const ad_var *x, int64_t n, const double *want, double tol) {
+    assert_int_equal(ad_numel(x), n);
+    for (int64_t k = 0; k < n; k++) assert_close_in(row, ad_grad_at(x, k), want[k], tol);
+}
+static inline void assert_values(const ad_var *x, int64_t n, const double *want, double tol) {
+    assert_values_in("a value", x, n, want, tol);
+}
+static inline void assert_grads(const ad_var *x, int64_t n, const double *want, double tol) {
+    assert_grads_in("a slope", x, n, want, tol);
+}
+
 /* |got - want| is at most rtol |want|, however small that is. Two NaNs agree. */
 static inline void assert_within(double got, double want, double rtol, const char *name) {
     if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= rtol * fabs(want)) return;

@@ -19,16 +19,6 @@ static inline ad_var *random_param(ad_graph *g, ad_dtype t, ad_shape s, uint64_t
     return param_of(g, t, values, s);
 }
 
-static inline void assert_values(const ad_var *x, int n, const double *want, double tol) {
-    assert_ok(ad_graph_of(x));
-    assert_int_equal(ad_numel(x), n);
-    for (int i = 0; i < n; i++) assert_close(ad_at(x, i), want[i], tol);
-}
-
-static inline void assert_grads(const ad_var *x, int n, const double *want, double tol) {
-    for (int i = 0; i < n; i++) assert_close(ad_grad_at(x, i), want[i], tol);
-}
-
 /* Backward from the cotangent 1, 2, 3, .. for the elements of y. The PyTorch values use it too. */
 static inline void backward_weighted(ad_var *y) {
     ad_graph *g = ad_graph_of(y);

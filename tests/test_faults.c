@@ -180,7 +180,7 @@ static bool with_refusals(int64_t k, bool on, const results *expected) {
 static void every_allocation_refused(bool on) {
     results expected = without_refusals();
     int64_t k = 0, step = 1;
-    if (test_quick()) step = 5;
+    if (test_quick()) step = 13;
     while (with_refusals(k, on, &expected)) k += step;
     print_message("%lld allocations\n", (long long)k);
     assert_true(k > 20);

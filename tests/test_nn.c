@@ -7,12 +7,12 @@ static void assert_near(double a, double b, double tolerated) { assert_close(a -
 
 
 /* Every element of x is as in expected. */
-static void assert_values(const ad_var *x, int64_t n, const double *expected, double tolerated) {
+static void assert_all_near(const ad_var *x, int64_t n, const double *expected, double tolerated) {
     assert_int_equal(ad_numel(x), n);
     for (int64_t i = 0; i < n; i++) assert_near(ad_at(x, i), expected[i], tolerated);
 }
 
-static void assert_grads(const ad_var *x, int64_t n, const double *expected, double tolerated) {
+static void assert_grads_near(const ad_var *x, int64_t n, const double *expected, double tolerated) {
     for (int64_t i = 0; i < n; i++) assert_near(ad_grad_at(x, i), expected[i], tolerated);
 }
 
@@ -104,8 +104,8 @@ static void linear_computes_x_wt_plus_b(void **state) {
         ad_var *x = ad_tensor(g, t, t == AD_F32 ? (const void *)x32 : x64, AD_SHAPE(2, 3));
         ad_var *y = nn_apply(m, x);
         assert_shape(y, AD_SHAPE(2, 2));
-        assert_values(y, 4, (double[]){ 16, -1.5, 0, -5 }, 0);
-        assert_values(nn_apply(plain, x), 4, (double[]){ 6, -0.5, -10, -4 }, 0);
+        assert_all_near(y, 4, (double[]){ 16, -1.5, 0, -5 }, 0);
+        assert_all_near(nn_apply(plain, x), 4, (double[]){ 6, -0.5, -10, -4 }, 0);
         assert_shape(nn_apply(m, ad_reshape(x, AD_SHAPE(1, 2, 1, 3))), AD_SHAPE(1, 2, 1, 2));
         assert_ok(g);
         ad_graph_free(g);
@@ -116,11 +116,11 @@ static void activations_and_sequential_apply_in_order(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_tensor(g, AD_F64, (double[]){ -1, 0.5 }, AD_SHAPE(2));
-    assert_values(nn_apply(nn_relu(g), x), 2, (double[]){ 0, 0.5 }, 0);
-    assert_values(nn_apply(nn_tanh(g), x), 2, (double[]){ tanh(-1), tanh(0.5) }, 1e-15);
-    assert_values(nn_apply(nn_sigmoid(g), x), 2, (double[]){ 1 / (1 + exp(1)), 1 / (1 + exp(-0.5)) }, 1e-15);
+    assert_all_near(nn_apply(nn_relu(g), x), 2, (double[]){ 0, 0.5 }, 0);
+    assert_all_near(nn_apply(nn_tanh(g), x), 2, (double[]){ tanh(-1), tanh(0.5) }, 1e-15);
+    assert_all_near(nn_apply(nn_sigmoid(g), x), 2, (double[]){ 1 / (1 + exp(1)), 1 / (1 + exp(-0.5)) }, 1e-15);
     nn_module *net = nn_sequential(g, nn_relu(g), nn_function(g, ad_neg), nn_function(g, ad_exp));
-    assert_values(nn_apply(net, x), 2, (double[]){ 1, exp(-0.5) }, 1e-15);
+    assert_all_near(nn_apply(net, x), 2, (double[]){ 1, exp(-0.5) }, 1e-15);
     assert_ptr_equal(nn_apply(nn_sequential_n(g, 0, NULL), x), x);
     ad_graph_free(g);
 }
@@ -482,7 +482,7 @@ static void bad_initialisations_are_refused(void **state) {
     assert_error(g, AD_EVALUE, "init_normal: 0 and inf: both must be finite");
     assert_int_equal(nn_init_constant(ad_exp(b), 1), AD_EVALUE);
     assert_error(g, AD_EVALUE, "set: this Var was made by exp; only leaves can be changed");
-    assert_values(b, 3, (double[]){ 1, 1, 1 }, 0);
+    assert_all_near(b, 3, (double[]){ 1, 1, 1 }, 0);
     ad_graph_free(g);
 }
 
@@ -496,7 +496,7 @@ static void mse_is_as_in_torch(void **state) {
     ad_var *loss = nn_mse(y, t);
     assert_near(ad_item(loss), 66666669.010416664, 1e-7);
     ad_backward(loss);
-    assert_grads(y, 6, (double[]){ -1 / 3.0, -1, 0, 2 / 3.0, -0.083333333333333329, 6666.6666666666661 }, 1e-11);
+    assert_grads_near(y, 6, (double[]){ -1 / 3.0, -1, 0, 2 / 3.0, -0.083333333333333329, 6666.6666666666661 }, 1e-11);
     ad_graph_free(g);
 }
 
@@ -508,11 +508,11 @@ static void bce_logits_is_as_in_torch(void **state) {
     ad_var *loss = nn_bce_logits(few, ad_tensor(g, AD_F64, t, AD_SHAPE(4)));
     assert_near(ad_item(loss), 0.86616865666476328, 1e-15);
     ad_backward(loss);
-    assert_grads(few, 4, (double[]){ -0.10638937079708524, 0.057868804125245595, 0.16853545499468914, -0.125 }, 1e-15);
+    assert_grads_near(few, 4, (double[]){ -0.10638937079708524, 0.057868804125245595, 0.16853545499468914, -0.125 }, 1e-15);
     loss = nn_bce_logits(all, ad_tensor(g, AD_F64, t, AD_SHAPE(8)));
     assert_near(ad_item(loss), 2500.4330843283324, 1e-11);
     ad_backward(loss);
-    assert_grads(
+    assert_grads_near(
         all, 8,
         (double[]){ -0.053194685398542621, 0.028934402062622797, 0.084267727497344569, -0.0625, 0, 0, 0.125, -0.125 },
         1e-15);
@@ -527,7 +527,7 @@ static void cross_entropy_is_as_in_torch(void **state) {
     ad_var *loss = nn_cross_entropy(x, ad_tensor(g, AD_F64, (double[]){ 1, 0, 2, 1 }, AD_SHAPE(4)));
     assert_near(ad_item(loss), 2501.125070883405, 1e-11);
     ad_backward(loss);
-    assert_grads(x, 12,
+    assert_grads_near(x, 12,
                  (double[]){ 0.037329715545847797, -0.24167061459195965, 0.20434089904611186, 0, 0, 0, 0, 0.25, -0.25,
                              0.083333333333333329, -0.16666666666666669, 0.083333333333333329 },
                  1e-15);

@@ -1,7 +1,7 @@
 /* test_ops_reductions.c: reductions, running sums: axes, special points, accuracy, second derivatives, bad operands. */
 #include "tests/second.h"
 
-static void assert_grads(const ad_var *x, const double *want, const char *name) {
+static void assert_exact_grads(const ad_var *x, const double *want, const char *name) {
     for (int64_t i = 0; i < ad_numel(x); i++) assert_within(ad_grad_at(x, i), want[i], 1e-14, name);
 }
 
@@ -165,7 +165,7 @@ static void reductions_at_special_points(void **state) {
         ad_var *x = ad_param(g, AD_F64, points[i].x, AD_SHAPE(3)), *y = points[i].f(x);
         assert_int_equal(ad_backward(y), AD_OK);
         assert_within(ad_item(y), points[i].y, 1e-14, points[i].name);
-        assert_grads(x, points[i].dx, points[i].name);
+        assert_exact_grads(x, points[i].dx, points[i].name);
         ad_graph_free(g);
     }
 }
@@ -223,7 +223,7 @@ static void cumprod_with_zeros(void **state) {
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 0, 3, 2, 0, 4 }, AD_SHAPE(2, 3));
     ad_backward(ad_sum(ad_cumprod(x, 1)));
     /* torch.cumprod */
-    assert_grads(x, (double[]){ 1, 4, 0, 1, 10, 0 }, "cumprod");
+    assert_exact_grads(x, (double[]){ 1, 4, 0, 1, 10, 0 }, "cumprod");
     ad_graph_free(g);
 }
 
@@ -235,7 +235,7 @@ static void cumsum_values_and_gradients(void **state) {
     const double down[] = { 1, 2, 3, 5, 7, 9 }, along[] = { 1, 3, 6, 4, 9, 15 };
     for (int i = 0; i < 6; i++) assert_true(ad_at(y, i) == down[i] && ad_at(z, i) == along[i]);
     ad_backward(ad_sum(z));
-    assert_grads(x, (double[]){ 3, 2, 1, 3, 2, 1 }, "cumsum");
+    assert_exact_grads(x, (double[]){ 3, 2, 1, 3, 2, 1 }, "cumsum");
     ad_graph_free(g);
 }
 
@@ -250,7 +250,7 @@ static void linear_recurrence(void **state) {
     for (int i = 0; i < 3; i++)
         assert_true(ad_at(y, i) == forwards[i] && ad_at(z, i) == backwards[i] && ad_at(v, i) == alone[i]);
     ad_backward(ad_sum(y));
-    assert_grads(b, (double[]){ 1.5, 1, 0 }, "linear_scan");
+    assert_exact_grads(b, (double[]){ 1.5, 1, 0 }, "linear_scan");
     ad_graph_free(g);
 }
 
@@ -276,7 +276,7 @@ static void variance_with_a_large_mean(void **state) {
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1e15, 1e15 + 1, 1e15 + 3 }, AD_SHAPE(3)), *y = ad_variance(x, 1);
     assert_within(ad_item(y), 7.0 / 3, 1e-15, "variance");
     ad_backward(y);
-    assert_grads(x, (double[]){ -4.0 / 3, -1.0 / 3, 5.0 / 3 }, "variance");
+    assert_exact_grads(x, (double[]){ -4.0 / 3, -1.0 / 3, 5.0 / 3 }, "variance");
     ad_graph_free(g);
 }
 
@@ -296,7 +296,7 @@ static void second_derivative_of_prod_at_zeros(void **state) {
     ad_var *x = ad_param(g, AD_F64, (double[]){ 0, 0, 5 }, AD_SHAPE(3)), *dx;
     assert_int_equal(ad_gradient(ad_prod(x), 1, &x, &dx), AD_OK);
     ad_backward_from(dx, ad_tensor(g, AD_F64, (double[]){ 1, 0, 0 }, AD_SHAPE(3)));
-    assert_grads(x, (double[]){ 0, 5, 0 }, "row of the Hessian");
+    assert_exact_grads(x, (double[]){ 0, 5, 0 }, "row of the Hessian");
     ad_graph_free(g);
 }
 
@@ -323,7 +323,7 @@ static void one_var_as_both_operands(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 2, 3 }, AD_SHAPE(2)), *y = ad_linear_scan(x, x, 0, false, 1);
     ad_backward(ad_sum(y)); /* y = { 1, 2 x[0] } */
-    assert_grads(x, (double[]){ 2, 0 }, "linear_scan");
+    assert_exact_grads(x, (double[]){ 2, 0 }, "linear_scan");
     ad_graph_free(g);
 }
 
@@ -382,13 +382,13 @@ static void sums_and_means_without_nan(void **state) {
     assert_true(ad_at(means, 0) == 1 && isnan(ad_at(means, 1)) && ad_at(means, 2) == 0.5);
     assert_true(ad_item(ad_nansum(x)) == 1.5 && ad_item(ad_nanmean_axes(x, 2, (int[]){ 0, 1 }, false)) == 0.75);
     ad_backward(ad_nansum(x));
-    assert_grads(x, (double[]){ 1, 0, 1, 0, 0, 0 }, "nansum");
+    assert_exact_grads(x, (double[]){ 1, 0, 1, 0, 0, 0 }, "nansum");
     ad_zero_grad(x);
     ad_backward(ad_nanmean(x));
-    assert_grads(x, (double[]){ 0.5, 0, 0.5, 0, 0, 0 }, "nanmean");
+    assert_exact_grads(x, (double[]){ 0.5, 0, 0.5, 0, 0, 0 }, "nanmean");
     ad_zero_grad(x);
     ad_backward(ad_sum(ad_nanmean_axis(x, 1, false)));
-    assert_grads(x, (double[]){ 0.5, 0, 0.5, 0, 0, 0 }, "nanmean by rows");
+    assert_exact_grads(x, (double[]){ 0.5, 0, 0.5, 0, 0, 0 }, "nanmean by rows");
     assert_true(ad_item(ad_nansum(ad_zeros(g, AD_F32, AD_SHAPE(0)))) == 0);
     assert_true(isnan(ad_item(ad_nanmean(ad_zeros(g, AD_F32, AD_SHAPE(0))))));
     assert_true(ad_is_nil(ad_nansum(NULL)) && ad_is_nil(ad_nanmean_axis(NULL, 0, false)));

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""modules.py: results and gradients of the modules of torch.nn for fixed inputs, for tests/test_nn_modules.c.
+"""modules.py: results and gradients of the modules of torch.nn for fixed inputs, for tests/test_nn_layers.c.
 
 Writes tests/reference/results_nn/modules.txt; needs python3-torch.
 
