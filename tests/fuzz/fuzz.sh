@@ -14,7 +14,7 @@ names=$(cd "$build/tests/fuzz" && for t in fuzz_*; do [ ! -x "$t" ] || echo "${t
 
 # Each target's output goes to $work/NAME, its status to $work/NAME.status.
 # shellcheck disable=SC2016 # expanded by the inner shell
-printf '%s\n' $names | build=$build seconds=$seconds work=$work xargs -P "$jobs" -I NAME sh -c '
+printf '%s\n' "$names" | build=$build seconds=$seconds work=$work xargs -P "$jobs" -I NAME sh -c '
     mkdir -p "$build/corpus/$1"
     "$build/tests/fuzz/fuzz_$1" -max_total_time="$seconds" -max_len=2048 -timeout=20 -detect_leaks=0 \
         -rss_limit_mb=3000 -print_final_stats=1 -artifact_prefix="$build/" "$build/corpus/$1" "tests/fuzz/seeds/$1" \
@@ -28,5 +28,6 @@ for name in $names; do
     check "no input of $name fails" passed "$name"
     echo "# $(tried "$work/$name") inputs in $seconds s"
 done
+# shellcheck disable=SC2086 # a list of files
 echo "# $(cd "$work" && tried $names | awk '{ n += $1 } END { print n + 0 }') inputs"
 done_testing
