@@ -21,15 +21,16 @@
 #include "ops/ops.h"
 
 /* SANITIZED: built with AddressSanitizer, which ADDRESS_SANITIZED says, or MemorySanitizer. The memory of a closed scope
-   is then poisoned: reading it ends the program. */
-#if defined(__has_feature)
+   is then poisoned: reading it ends the program. GCC is asked first: its <sanitizer/asan_interface.h> defines
+   __has_feature(x) as 0. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZED 1
+#elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define ADDRESS_SANITIZED 1
 #elif __has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define ADDRESS_SANITIZED 1
 #endif
 #ifdef ADDRESS_SANITIZED
 #define SANITIZED 1

@@ -112,6 +112,20 @@ static void an_image_does_not_depend_on_the_others(void **state) {
     ad_graph_free(g);
 }
 
+/* Nothing but zeros enters, at the edges too. */
+static void nothing_comes_of_nothing(void **state) {
+    (void)state;
+    for (int i = 0; i < COUNT(cases); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_require_grad(ad_zeros(g, AD_F32, image_of(&cases[i])));
+        ad_var *y = ad_conv2d(x, ad_randn(g, AD_F32, weights_of(&cases[i])), NULL, options_of(&cases[i]));
+        assert_int_equal(ad_backward_from(y, ad_zeros_like(y)), AD_OK);
+        for (int64_t k = 0; k < ad_numel(y); k++) assert_true(ad_at(y, k) == 0);
+        for (int64_t k = 0; k < ad_numel(x); k++) assert_true(ad_grad_at(x, k) == 0);
+        ad_graph_free(g);
+    }
+}
+
 /* ---- numbers that squares would spread to windows without them -------------------------------------------------- */
 
 /* Element `at` of x or of the weights becomes `value`. */
@@ -181,6 +195,7 @@ int main(void) {
         cmocka_unit_test(squares_against_windows),
         cmocka_unit_test(transposed_convolutions_against_windows),
         cmocka_unit_test(an_image_does_not_depend_on_the_others),
+        cmocka_unit_test(nothing_comes_of_nothing),
         cmocka_unit_test(numbers_do_not_spread),
         cmocka_unit_test(small_or_odd_convolutions_take_windows),
     };
