@@ -830,6 +830,7 @@ static void refusals(void **state) {
     REFUSED(ad_histc(x, 0, 0, 1), AD_EVALUE, "histc: [2,3]: 0 bins from 0 to 1");
     REFUSED(ad_bincount(ad_neg(v), NULL, 3), AD_EVALUE, "bincount: [4]: element 0 is negative");
     REFUSED(ad_tensordot_axes(x, x, 2, both, both), AD_ESHAPE, "tensordot: [2,3]: axis 0 is named twice");
+    REFUSED(ad_tensordot(x, x, AD_MAX_NDIM + 1), AD_ESHAPE, "tensordot: [2,3]: 7 axes");
     REFUSED(ad_tensordot(x, x, 1), AD_ESHAPE, "tensordot: [2,3]: axis -1 of it and axis 0 of [2,3] have other sizes");
     REFUSED(ad_tensordot(x, x, 7), AD_ESHAPE, "tensordot: [2,3]: 7 axes");
     REFUSED(ad_kron(ad_unsqueeze(cube, 0), v), AD_ESHAPE, "kron: [1,2,2,2]: takes at most 3 dimensions");

@@ -367,6 +367,51 @@ static void einsum_takes_a_cheap_order(void **state) {
     ad_graph_free(g);
 }
 
+/* Multiplications of numbers in the products that y was made from. */
+static int64_t multiplications(const ad_var *y) {
+    const ad_op *op = ad_creator(y);
+    if (op == NULL) return 0;
+    if (strcmp(ad_op_name(op), "reshape") == 0) return multiplications(ad_op_operand(op, 0));
+    assert_string_equal(ad_op_name(op), "matmul");
+    ad_var *a = ad_op_operand(op, 0), *b = ad_op_operand(op, 1);
+    return multiplications(a) + multiplications(b) + ad_numel(a) * ad_shape_of(b).dim[1];
+}
+
+/* Cormen, Leiserson, Rivest, Stein, Introduction to Algorithms, section "Matrix-chain multiplication": 15,125. */
+static void chains_take_the_cheapest_order(void **state) {
+    (void)state;
+    const int64_t size[] = { 30, 35, 15, 5, 10, 20, 25 };
+    ad_graph *g = ad_graph_new();
+    ad_var *chain[6];
+    for (int i = 0; i < 6; i++) chain[i] = ad_ones(g, AD_F64, AD_SHAPE(size[i], size[i + 1]));
+    ad_var *y = ad_multi_dot(6, chain);
+    assert_shape(y, AD_SHAPE(30, 25));
+    assert_true(ad_at(y, 7) == 35.0 * 15 * 5 * 10 * 20);
+    assert_int_equal(multiplications(y), 15125);
+    ad_graph_free(g);
+}
+
+/* beta 1 takes the array as it is, 0 leaves it out, with its NaNs, as in PyTorch. */
+static void sums_of_a_product_and_an_array(void **state) {
+    (void)state;
+    typedef ad_var *sum_fn(ad_var *, ad_var *, ad_var *, double, double);
+    sum_fn *const sums[] = { ad_addmm, ad_addbmm, ad_addr };
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_full(g, AD_F64, 2, AD_SHAPE(1, 1)), *v = ad_full(g, AD_F64, 2, AD_SHAPE(1));
+    ad_var *batch = ad_full(g, AD_F64, 2, AD_SHAPE(1, 1, 1)), *operands[] = { a, batch, v };
+    ad_var *five = ad_full(g, AD_F64, 5, AD_SHAPE(1, 1)), *nan = ad_full(g, AD_F64, NAN, AD_SHAPE(1, 1));
+    for (int i = 0; i < COUNT(sums); i++) {
+        ad_var *x = operands[i];
+        assert_true(ad_item(sums[i](five, x, x, 1, 1)) == 9);
+        assert_true(ad_item(sums[i](five, x, x, 3, 10)) == 55);
+        assert_true(ad_item(sums[i](five, x, x, -1, 1)) == -1);
+        assert_true(ad_item(sums[i](nan, x, x, 0, 1)) == 4);
+        assert_true(isnan(ad_item(sums[i](nan, x, x, 1, 1))));
+    }
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 /* torch.einsum("bi,bij->j", x, y) with cotangent 1, 2. */
 static void einsum_as_in_torch(void **state) {
     (void)state;
@@ -395,6 +440,8 @@ int main(void) {
         cmocka_unit_test(einsum_of_one_var_twice),
         cmocka_unit_test(bad_einsum_specs_are_reported),
         cmocka_unit_test(einsum_takes_a_cheap_order),
+        cmocka_unit_test(chains_take_the_cheapest_order),
+        cmocka_unit_test(sums_of_a_product_and_an_array),
         cmocka_unit_test(einsum_as_in_torch),
     };
     return cmocka_run_group_tests_name("products", tests, NULL, NULL);

@@ -58,12 +58,15 @@ static void reductions_over_every_set_of_axes(void **state) {
                          ad_max_axes(v, n, axes, false),           ad_min_axes(v, n, axes, true),
                          ad_variance_axes(v, n, axes, 0, false),   ad_norm_axes(v, n, axes, 3, true),
                          ad_logsumexp_axes(v, n, axes, false),     ad_count_nonzero_axes(v, n, axes, true),
-                         ad_mean_axes(v, n, axes, false),          ad_std_axes(v, n, axes, 0, false) };
+                         ad_mean_axes(v, n, axes, false),          ad_std_axes(v, n, axes, 0, false),
+                         ad_any_axes(v, n, axes, false),           ad_all_axes(v, n, axes, true),
+                         ad_nansum_axes(v, n, axes, false) };
         for (int segment = 0; segment < ad_numel(ys[0]); segment++) {
             int each = gather_segment(x, mask, segment, row);
             reference f = reference_of(each, row);
             double want[] = { f.sum,   f.product, f.largest, f.smallest,   f.variance,
-                              f.norm3, f.lse,     f.nonzero, f.sum / each, sqrt(f.variance) };
+                              f.norm3, f.lse,     f.nonzero, f.sum / each, sqrt(f.variance),
+                              f.nonzero > 0, f.nonzero == each, f.sum };
             for (int k = 0; k < COUNT(ys); k++)
                 assert_true(fabs(ad_at(ys[k], segment) - want[k]) <= 1e-13 * fmax(1, fabs(want[k])));
         }
