@@ -101,7 +101,7 @@ static inline void assert_shape_at(const ad_var *x, ad_shape want, const char *f
 }
 #define assert_shape(x, want) assert_shape_at(x, want, __FILE__, __LINE__)
 
-/* x has these n values, its gradient has; with the name of a table row. */
+/* x, or its gradient, has these n values. A message begins with the name of a table row. */
 static inline void assert_values_in(const char *row, const ad_var *x, int64_t n, const double *want, double tol) {
     assert_ok(ad_graph_of(x));
     assert_int_equal(ad_numel(x), n);
@@ -182,17 +182,16 @@ static inline FILE *open_source(const char *name) {
     return f;
 }
 
-/* The path of results_nn/NAME.ENDING, a file of reference values; valid until the next call. */
-static inline const char *reference_path(const char *name, const char *ending) {
-    char path[256];
+/* The path in the source tree of results_nn/NAME.ENDING, a file of reference values; valid until the next call. */
+static inline const char *reference_file(const char *name, const char *ending) {
+    static char path[256];
     snprintf(path, sizeof path, "tests/reference/results_nn/%s.%s", name, ending);
-    return source_path(path);
+    return path;
 }
 
 /* y has the numbers of results_nn/NAME.txt, which has no others. */
 static inline void assert_reference(const char *name, const ad_var *y, double tol) {
-    FILE *f = fopen(reference_path(name, "txt"), "r");
-    assert_non_null(f);
+    FILE *f = open_source(reference_file(name, "txt"));
     double want;
     for (int64_t k = 0; k < ad_numel(y); k++) {
         assert_int_equal(fscanf(f, "%lf", &want), 1);
@@ -205,8 +204,7 @@ static inline void assert_reference(const char *name, const ad_var *y, double to
 /* The numbers behind the name of a line in results_nn/FILE.txt. Returns how many there are: at least 1, at most `most`. */
 static inline int reference_row(const char *file, const char *name, double *to, int most) {
     char line[8192];
-    FILE *in = fopen(reference_path(file, "txt"), "r");
-    assert_non_null(in);
+    FILE *in = open_source(reference_file(file, "txt"));
     size_t length = strlen(name);
     int n = 0;
     while (n == 0 && fgets(line, sizeof line, in) != NULL) {

@@ -52,7 +52,7 @@ static void torchs_encoders_predict_the_same(void **state) {
         bool plain = i >= 2;
         double tol = t == AD_F32 ? 1e-5 : 1e-12;
         nn_module *m = encoder(g, t, plain), *again = encoder(g, t, plain);
-        assert_int_equal(nn_load(m, reference_path(names[i], "safetensors")), AD_OK);
+        assert_int_equal(nn_load(m, source_path(reference_file(names[i], "safetensors"))), AD_OK);
         ad_var *x = wave_of(g, t, AD_SHAPE(3, 6, 8)), *y = masked(m, x, plain);
         assert_ok(g);
         assert_reference(names[i], y, tol);

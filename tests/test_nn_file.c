@@ -596,7 +596,7 @@ static nn_module *words_net(ad_graph *g) {
 }
 
 static void assert_predicts(const char *name, nn_module *net, ad_var *x, int64_t n) {
-    assert_int_equal(nn_load(net, reference_path(name, "safetensors")), AD_OK);
+    assert_int_equal(nn_load(net, source_path(reference_file(name, "safetensors"))), AD_OK);
     ad_var *y = nn_predict(net, x, 1);
     assert_ok(nn_graph_of(net));
     assert_int_equal(ad_numel(y), n);
